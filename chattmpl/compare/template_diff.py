@@ -14,7 +14,7 @@ from chattmpl.errors import ChatTmplError
 from chattmpl.laws import laws_named
 from chattmpl.laws.checker import Verdict, check
 from chattmpl.laws.outcome import Counterexample
-from chattmpl.probing.corpus import CLOCK
+from chattmpl.probing.prober import render_or_error
 from chattmpl.source import Place
 from chattmpl.template.spans import Span
 from chattmpl.template.template import Rendering, Template
@@ -250,7 +250,10 @@ def diff(before: Template, after: Template, cases: Iterable[RenderCase], tokeniz
 def _compare(found: Difference, groups: dict[tuple[Any, ...], ChangeGroup], case: RenderCase, tokenizer: Any) -> None:
     """Add the changes of one case to their groups."""
     found.renders += 1
-    one, other = _rendered(found.before, case), _rendered(found.after, case)
+    one, other = (
+        render_or_error(template, case.conversation, case.prompt, template.program.read_of(case.kwargs))
+        for template in (found.before, found.after)
+    )
     keys: dict[tuple[Any, ...], ChangeGroup] = {}
     if isinstance(one, Rendering) and isinstance(other, Rendering):
         _count(found.counts, one, other, tokenizer)
@@ -264,15 +267,6 @@ def _compare(found: Difference, groups: dict[tuple[Any, ...], ChangeGroup], case
         groups.setdefault(key, group).cases.append(case)
     if keys and case.name not in found.changed:
         found.changed.append(case.name)
-
-
-def _rendered(template: Template, case: RenderCase) -> Rendering | ChatTmplError:
-    read = template.program.variables
-    kwargs = {name: value for name, value in case.kwargs.items() if name in read}
-    try:
-        return template.render(case.conversation, case.prompt, CLOCK, **kwargs)
-    except ChatTmplError as error:
-        return error
 
 
 def _without_numbers(cause: tuple[str, ...]) -> str:

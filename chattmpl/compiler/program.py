@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import types
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import astuple, dataclass
 from functools import cached_property, lru_cache
 from traceback import clear_frames
@@ -119,6 +119,10 @@ class Program:
     def line(self, offset: int) -> int:
         """Return the line of the source, from 1, for an offset in the compiled text."""
         return self.source.position(self.lowered.source_offset(offset))[0]
+
+    def read_of(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the kwargs that the template reads."""
+        return {name: value for name, value in kwargs.items() if name in self.variables}
 
     def run(self, variables: dict[str, Any], clock: Clock, budget: Budget, values: int = 0) -> tuple[str, list[Run]]:
         """Render, and return the text and its runs.

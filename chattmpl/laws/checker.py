@@ -17,7 +17,6 @@ from chattmpl.laws.root_causes import RootCause, grouped
 from chattmpl.laws.settings import AcceptedLimit
 from chattmpl.laws.shrink import cause, shrink
 from chattmpl.probing import facts_of
-from chattmpl.probing.corpus import with_parts
 from chattmpl.probing.facts import placeholders_in, with_placeholders
 from chattmpl.probing.frames import prompts_trace
 from chattmpl.probing.shapes import Shape
@@ -126,8 +125,7 @@ def check(
     causes: set[tuple[Any, ...]] = set()
     matrix = settings_to_check(template)
     given = list(conversations)
-    usual = [with_parts(conversation) for conversation in given] if facts_of(template).only_parts else given
-    chosen = list(cases_of(template, usual, matrix, tokenizer))
+    chosen = list(cases_of(template, given, matrix, tokenizer))
     size = sum(len(repr(case.conversation.dump())) for case in chosen)
     with allow(template.budget.of_cases(len(chosen)) + _STEPS_PER_CHARACTER * size) as allowance:
         for number, case in enumerate(chosen, 1):
@@ -142,12 +140,13 @@ def check(
 
 
 def cases_of(
-    template: Template, conversations: list[Conversation], matrix: list[dict[str, Any]], tokenizer: Any
+    template: Template, conversations: Iterable[Conversation], matrix: list[dict[str, Any]], tokenizer: Any
 ) -> Iterator[Case]:
     """Yield the cases: all conversations without kwargs first, so that a mode is named only where it matters."""
+    usual = [facts_of(template).fitted(conversation) for conversation in conversations]
     for kwargs in matrix:
         thinks = prompts_trace(facts_of(template).prober, kwargs) if kwargs else None
-        for conversation in conversations:
+        for conversation in usual:
             if thinks is None or _fits(conversation, thinks):
                 yield Case(template, conversation, kwargs, tokenizer)
 

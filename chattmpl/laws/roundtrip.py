@@ -1,5 +1,4 @@
 from inspect import signature
-from typing import Any
 
 from chattmpl.diagnostic import Quoted
 from chattmpl.errors import NotRepresentable, UsageError
@@ -28,8 +27,7 @@ class Roundtrip(Law):
     def check(self, case: Case) -> Outcome:
         """Parse the rendering with the tools, documents and kwargs of the conversation."""
         conversation = case.conversation
-        kwargs: dict[str, Any] = {**(conversation.chat_template_kwargs or {}), **case.kwargs}
-        kwargs = {name: value for name, value in kwargs.items() if name in case.template.program.variables}
+        kwargs = case.template.program.read_of({**(conversation.chat_template_kwargs or {}), **case.kwargs})
         kwargs |= {"tools": conversation.tools, "documents": conversation.documents}
         kwargs = {name: value for name, value in kwargs.items() if value is not None}
         text = case.rendering.text

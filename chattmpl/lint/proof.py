@@ -7,8 +7,9 @@ from typing import Any, Literal, NamedTuple
 from chattmpl.conversation.models import Conversation
 from chattmpl.errors import ChatTmplError
 from chattmpl.lint.context import LintContext
-from chattmpl.probing.corpus import CLOCK, CONVERSATIONS, as_parts
+from chattmpl.probing.corpus import CONVERSATIONS, as_parts
 from chattmpl.probing.modes import mode_names
+from chattmpl.probing.prober import render_or_error
 from chattmpl.probing.shapes import generated_conversations, shipped_conversations
 from chattmpl.template.template import Rendering, Template
 
@@ -39,7 +40,7 @@ class ReferenceRenderings:
     def holds(self, other: Template, spans: SpanChange) -> bool:
         """Return whether another template renders the same texts, with only allowed changes of spans."""
         for case, expected in self._expected:
-            made = _rendered(other, case)
+            made = render_or_error(other, *case)
             if isinstance(expected, Rendering) and isinstance(made, Rendering):
                 if made.text != expected.text or not _allowed(expected, made, spans):
                     return False
@@ -49,7 +50,7 @@ class ReferenceRenderings:
 
     @cached_property
     def _expected(self) -> list[tuple[ProofCase, Rendering | ChatTmplError]]:
-        return [(case, _rendered(self._template, case)) for case in self._cases()]
+        return [(case, render_or_error(self._template, *case)) for case in self._cases()]
 
     def _cases(self) -> Iterator[ProofCase]:
         conversations = [*_probes(), *shipped_conversations()]
@@ -77,13 +78,6 @@ def _probes() -> tuple[Conversation, ...]:
         for conversation in (given, as_parts(given))
         for count in range(1, len(conversation["messages"]) + 1)
     )
-
-
-def _rendered(template: Template, case: ProofCase) -> Rendering | ChatTmplError:
-    try:
-        return template.render(case.conversation, case.prompt, CLOCK, **case.kwargs)
-    except ChatTmplError as error:
-        return error
 
 
 def _allowed(before: Rendering, after: Rendering, change: SpanChange) -> bool:

@@ -90,12 +90,12 @@ def _insertions(tree: Tree, node: Item, tag: str, margin: str | None) -> Iterato
     before, _ = neighbours(tree, node)
     left = before.text if isinstance(before, Text) else ""
     if isinstance(node, Text):
-        yield _in_text(node.start, left, text, tag)
-        yield from (_in_text(node.start + cut, text[:cut], text[cut:], tag) for cut in _natural_cuts(text))
+        yield in_text(node.start, left, text, tag)
+        yield from (in_text(node.start + cut, text[:cut], text[cut:], tag) for cut in _natural_cuts(text))
         return
     indent = _indentation(source, node.start)
     if left and before is not None:
-        yield _in_text(before.end, left, "", tag)
+        yield in_text(before.end, left, "", tag)
     else:
         yield [node.insert_before(tag if indent is None else f"{tag}\n{indent}")]
     if not isinstance(node, Output) or node.expression is None:
@@ -113,11 +113,15 @@ def _insertions(tree: Tree, node: Item, tag: str, margin: str | None) -> Iterato
                 yield [Edit(cut, cut, f"{source[operand.start]}{middle}{source[operand.start]}")]
 
 
-def _in_text(offset: int, left: str, right: str, tag: str) -> list[Edit]:
-    """Return edits that put a tag between two texts; white space that it would trim is written as a constant."""
+def in_text(start: int, left: str, right: str, tag: str, end: int | None = None) -> list[Edit]:
+    """Return edits that put a tag between two texts; white space that it would trim is written as a constant.
+
+    With an end, it replaces the range from the start.
+    """
     space_left, space_right = left[len(left.rstrip()) :], right[: len(right) - len(right.lstrip())]
     written = [f"{{{{ {space!r} }}}}" if space else "" for space in (space_left, space_right)]
-    return [Edit(offset - len(space_left), offset + len(space_right), f"{written[0]}{tag}{written[1]}")]
+    after = (start if end is None else end) + len(space_right)
+    return [Edit(start - len(space_left), after, f"{written[0]}{tag}{written[1]}")]
 
 
 def _without_overlaps(edits: Iterable[Edit]) -> list[Edit] | None:

@@ -9,10 +9,11 @@ from dataclasses import replace
 from functools import cached_property, lru_cache
 from typing import Any
 
+from chattmpl.conversation.models import Conversation
 from chattmpl.conversation.normalization import REASONING_NAMES
 from chattmpl.errors import ChatTmplError
 from chattmpl.probing import control_tokens, frames, modes, reasoning, roles, tools
-from chattmpl.probing.corpus import ASK, DEVELOPER, SAY, SYSTEM, TRACES, with_trace
+from chattmpl.probing.corpus import ASK, DEVELOPER, SAY, SYSTEM, TRACES, with_parts, with_trace
 from chattmpl.probing.frames import Delimiter, TurnFrames
 from chattmpl.probing.modes import Mode
 from chattmpl.probing.prober import Fate, Prober, Treatment
@@ -78,6 +79,10 @@ class TemplateFacts:
     def only_parts(self) -> bool:
         """True if the template understands content only as a list of parts."""
         return self.prober.only_parts
+
+    def fitted(self, conversation: Conversation) -> Conversation:
+        """Return a conversation in the form that the template takes: with lists of parts, where it takes only these."""
+        return with_parts(conversation) if self.only_parts else conversation
 
     @cached_property
     def parts(self) -> roles.Parts:

@@ -40,6 +40,16 @@ Fate = Literal["rendered", "dropped", "refused", "failed"]
 """The fate of a part of a conversation; *refused* is an error that the template raises on purpose."""
 
 
+def render_or_error(
+    template: Template, conversation: Conversation | dict[str, Any], prompt: bool, kwargs: Mapping[str, Any]
+) -> Rendered:
+    """Return the rendering of a conversation, or the error that the template raised."""
+    try:
+        return template.render(conversation, prompt, CLOCK, **kwargs)
+    except ChatTmplError as error:
+        return error
+
+
 @dataclass(frozen=True)
 class Treatment:
     """The treatment of a part of a conversation.
@@ -378,6 +388,13 @@ def before_split_token(text: str, offset: int) -> int:
 def fate(error: ChatTmplError) -> Fate:
     """Return the fate of the message that caused an error."""
     return "refused" if refuses(error) else "failed"
+
+
+def fate_with_error(made: Rendered, kept: bool) -> tuple[Fate, ChatTmplError | None]:
+    """Return the fate of a part that is or is not in a rendering, and the error if there is no rendering."""
+    if isinstance(made, ChatTmplError):
+        return fate(made), made
+    return "rendered" if kept else "dropped", None
 
 
 def reason_of(error: ChatTmplError) -> str:

@@ -20,7 +20,7 @@ from chattmpl.probing.corpus import (
     result_message,
 )
 from chattmpl.probing.frames import text_before_questions
-from chattmpl.probing.prober import Fate, Prober, Rendered, Treatment, fate
+from chattmpl.probing.prober import Fate, Prober, Rendered, Treatment, fate, fate_with_error, holds
 from chattmpl.source import common_length
 from chattmpl.template.template import Rendering
 
@@ -136,11 +136,7 @@ def find_repeats(prober: Prober) -> dict[str, tuple[Fate, ChatTmplError | None]]
     found: dict[str, tuple[Fate, ChatTmplError | None]] = {}
     for name, messages in (("user", [ASK, ASK_MORE]), ("assistant", [ASK, SAY, SAY_MORE])):
         made = prober.outcome(messages)
-        if isinstance(made, Rendering):
-            kept = all(message["content"] in made.text for message in messages)
-            found[name] = ("rendered" if kept else "dropped"), None
-        else:
-            found[name] = fate(made), made
+        found[name] = fate_with_error(made, all(holds(made, message["content"]) for message in messages))
     return found
 
 

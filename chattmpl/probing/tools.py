@@ -19,7 +19,7 @@ from chattmpl.probing.corpus import (
     call_message,
     result_message,
 )
-from chattmpl.probing.prober import Fate, Prober, Treatment, fate, holds
+from chattmpl.probing.prober import Fate, Prober, Treatment, fate, fate_with_error, holds
 from chattmpl.syntax.nodes import Test
 from chattmpl.template.template import Rendering, Template
 
@@ -115,16 +115,10 @@ def find_tool_calls(prober: Prober) -> ToolCalls:
         "rendered",
         arguments={"object": _arguments(prober, False), "string": _arguments(prober, True)},
         ids=IDENTIFIERS[0] in made.text or holds(complete, IDENTIFIERS[0]),
-        content_beside=_fate_with_error(beside, holds(beside, SAY["content"], 1)),
+        content_beside=fate_with_error(beside, holds(beside, SAY["content"], 1)),
         named=TOOL_NAME in made.text,
-        parallel=_fate_with_error(both, all(holds(both, tusk) for tusk in TUSKS)),
+        parallel=fate_with_error(both, all(holds(both, tusk) for tusk in TUSKS)),
     )
-
-
-def _fate_with_error(made: Rendering | ChatTmplError, kept: bool) -> tuple[Fate, ChatTmplError | None]:
-    if isinstance(made, ChatTmplError):
-        return fate(made), made
-    return "rendered" if kept else "dropped", None
 
 
 def _tests_content_for_none(template: Template) -> bool:
@@ -136,7 +130,7 @@ def _arguments(prober: Prober, text: bool) -> tuple[ArgumentsFate, ChatTmplError
     made = prober.outcome([ASK, call_message(**{**prober.call_options, "text": text})], tools=True)
     if isinstance(made, Rendering) and f'\\"{TUSKS[0]}\\"' in made.text:
         return "encoded twice", None
-    return _fate_with_error(made, holds(made, TUSKS[0]))
+    return fate_with_error(made, holds(made, TUSKS[0]))
 
 
 @dataclass(frozen=True)
@@ -183,5 +177,5 @@ def _several(prober: Prober) -> tuple[Fate, ChatTmplError | None]:
     for tusks in (TUSKS, TUSKS[:1]):
         made = prober.outcome([ASK, call_message(tusks, **options), result_message(), result_message(1)], tools=True)
         if isinstance(made, Rendering):
-            return _fate_with_error(made, all(holds(made, word, 2 + index) for index, word in enumerate(RESULTS)))
+            return fate_with_error(made, all(holds(made, word, 2 + index) for index, word in enumerate(RESULTS)))
     return fate(made), made

@@ -1,6 +1,5 @@
 """Results of annotate and retain: a new template and its proof, kept in an on-disk cache."""
 
-import difflib
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from chattmpl.rewrite.refusal import CannotRewrite
 from chattmpl.source import Source
 from chattmpl.template.special_tokens import with_placeholders
 from chattmpl.template.template import Template
+from chattmpl.template.writer import unified_diff
 
 _STEPS = 20_000_000
 """Steps of all renders of a search and its proof."""
@@ -73,7 +73,8 @@ def rewrite(
         CannotRewrite: if ``find`` raises it, now or when the entry was stored.
         BudgetError: if the renders take too many steps together.
     """
-    identity = (template.source, template.program.source.name, sorted(template.tokens.items()), template.name)
+    name = template.program.source.name
+    identity = (template.source, name, sorted(template.tokens.items()), template.name)
     key = (kind, cache.hash_of_code(), jinja2.__version__, *map(repr, (*identity, template.retention, *request)))
     stored = cache.load(*key)
     if stored is not None:
@@ -82,7 +83,7 @@ def rewrite(
         with allow(_STEPS) as allowance:
             try:
                 source, proof = find()
-                proof.diff = unified_diff(template.program.source.name, template.source, source, kind)
+                proof.diff = unified_diff(template.source, source, name, f"{name} ({kind})")
                 result = source, proof
             except CannotRewrite as error:
                 result = error
@@ -103,12 +104,6 @@ def each_variant(
     if template.tool_use is None:
         return result
     return replace(result, template=result.template.with_tool_use(operation(template.tool_use).template))
-
-
-def unified_diff(name: str, before: str, after: str, label: str) -> str:
-    """Return a unified diff of two sources of a template, or an empty text if nothing changed."""
-    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), name, f"{name} ({label})", lineterm="")
-    return "".join(f"{line}\n" for line in lines)
 
 
 def with_source(template: Template, source: str, *, placeholders: bool = False) -> Template:

@@ -53,14 +53,13 @@ class Change:
         """Return a unified diff of the two templates; empty if there was none before."""
         if self.before is None:
             return ""
-        lines = difflib.unified_diff(
-            self.before.splitlines(),
-            self.after.splitlines(),
-            f"{self.path} (before)",
-            f"{self.path} (after)",
-            lineterm="",
-        )
-        return "".join(f"{line}\n" for line in lines)
+        return unified_diff(self.before, self.after, f"{self.path} (before)", f"{self.path} (after)")
+
+
+def unified_diff(before: str, after: str, before_name: str, after_name: str) -> str:
+    """Return a unified diff of two named texts; empty if they are equal."""
+    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), before_name, after_name, lineterm="")
+    return "".join(f"{line}\n" for line in lines)
 
 
 def plan(template: str, path: Path, variant: str | None = None) -> Change:

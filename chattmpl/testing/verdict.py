@@ -15,8 +15,6 @@ from chattmpl.laws.root_causes import RootCause
 from chattmpl.laws.settings import read_settings
 from chattmpl.laws.shrink import cause, shrink
 from chattmpl.printable import shortened
-from chattmpl.probing import facts_of
-from chattmpl.probing.corpus import with_parts
 from chattmpl.template.template import Rendering, Template
 
 _KEPT = 64
@@ -55,7 +53,6 @@ class Judge:
         self.template = template
         self.tokenizer = tokenizer
         self._modes: list[dict[str, Any]] | None = None
-        self._parts: bool | None = None
         self._cases: dict[int, list[Case]] = {}
         self._smallest: dict[tuple[Any, ...], Counterexample] = {}
         self._shown_by: dict[tuple[Any, ...], str] = {}
@@ -101,11 +98,10 @@ class Judge:
         if known is not None:
             return known
         if self._modes is None:
-            self._modes, self._parts = settings_to_check(self.template), facts_of(self.template).only_parts
-        usual = with_parts(conversation) if self._parts else conversation
+            self._modes = settings_to_check(self.template)
         if len(self._cases) >= _KEPT:
             self._cases.pop(next(iter(self._cases)))
-        made = list(cases_of(self.template, [usual], self._modes, self.tokenizer))
+        made = list(cases_of(self.template, [conversation], self._modes, self.tokenizer))
         return self._cases.setdefault(id(conversation), made)
 
     def _judged(self, law: Law, outcome: Outcome, case: Case) -> Judgement:

@@ -1,6 +1,7 @@
 import re
 
 from chattmpl.lint.rule import Edit, Findings, Fixes, LintContext, Rule, TemplateDiagnostic
+from chattmpl.lint.tag_edits import in_text
 
 
 class TagSpelling(Rule):
@@ -35,9 +36,5 @@ class TagSpelling(Rule):
         text, start, end = subject.source.text, finding.place.start, finding.place.end
         plain = re.sub(r"\+(?=%\}$)|(?<=^\{%)\+", "", text[start:end])
         yield [Edit(start, end, plain)]
-        before = re.search(r"\s*$", text[:start])
-        after = re.match(r"\s*", text[end:])
-        space_left = before[0] if before and text[start + 2] == "+" else ""
-        space_right = after[0] if after and text[end - 3] == "+" else ""
-        written = [f"{{{{ {space!r} }}}}" if space else "" for space in (space_left, space_right)]
-        yield [Edit(start - len(space_left), end + len(space_right), f"{written[0]}{plain}{written[1]}")]
+        left, right = text[:start] if text[start + 2] == "+" else "", text[end:] if text[end - 3] == "+" else ""
+        yield in_text(start, left, right, plain, end)

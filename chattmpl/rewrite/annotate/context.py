@@ -24,7 +24,6 @@ from chattmpl.probing.corpus import (
     Message,
     call_message,
     result_message,
-    with_parts,
     with_trace,
 )
 from chattmpl.probing.prober import content_range
@@ -127,11 +126,7 @@ class AnnotationContext:
             answers = (index for index, message in enumerate(messages) if message["role"] == "assistant")
             for trace, index in zip(TRACES, answers, strict=False):
                 messages[index] = with_trace(messages[index], trace, carrier)
-        return self.fitted(Conversation.coerce({**self._needed_input, **data, "messages": messages}))
-
-    def fitted(self, conversation: Conversation) -> Conversation:
-        """Return a conversation in the form that the template takes."""
-        return with_parts(conversation) if self.facts.only_parts else conversation
+        return self.facts.fitted(Conversation.coerce({**self._needed_input, **data, "messages": messages}))
 
     @cached_property
     def cases(self) -> list[tuple[Case, list[TargetSpan]]]:
@@ -149,13 +144,14 @@ class AnnotationContext:
     @cached_property
     def searched(self) -> list[Trial]:
         """The conversations and kwargs that tags are placed with."""
+        fitted = self.facts.fitted
         usual = [
             *map(self.conversation, CONVERSATIONS),
-            *map(self.fitted, shipped_conversations()),
+            *map(fitted, shipped_conversations()),
             *map(Conversation.coerce, _MEDIA),
-            *(self.fitted(Conversation.coerce({**self._needed_input, "messages": messages})) for messages in _ORDERS),
+            *(fitted(Conversation.coerce({**self._needed_input, "messages": messages})) for messages in _ORDERS),
         ]
-        result = self.fitted(Conversation.coerce({**self._needed_input, **_REASONED_RESULT}))
+        result = fitted(Conversation.coerce({**self._needed_input, **_REASONED_RESULT}))
         modal = [*map(self.conversation, _MODAL), result]
         return [
             *((case.conversation, case.kwargs) for case in self._core),
@@ -185,10 +181,10 @@ class AnnotationContext:
     def _generated(self, count: int) -> Iterator[Trial]:
         fitting = generated_conversations(count, self.facts.shape)
         for conversation in fitting:
-            yield self.fitted(Conversation.coerce({**self._needed_input, **conversation.dump()})), {}
+            yield self.facts.fitted(Conversation.coerce({**self._needed_input, **conversation.dump()})), {}
         for kwargs in self.facts.settings:
             for conversation in fitting[: max(count // 6, 1)]:
-                yield self.fitted(conversation), kwargs
+                yield self.facts.fitted(conversation), kwargs
         for conversation in generated_conversations(min(count, _HELD_OUT), Shape()):
             yield conversation, {}
         for conversation in fitting[:: max(count // _HELD_OUT, 1)]:

@@ -20,7 +20,6 @@ from chattmpl.probing.corpus import (
     Message,
     call_message,
     result_message,
-    with_parts,
     with_trace,
 )
 from chattmpl.probing.facts import facts_of
@@ -99,14 +98,14 @@ class Probes:
     @cached_property
     def again(self) -> list[Trial]:
         """The same and the shipped conversations, in each mode of the template."""
-        usual = [*self._probes(), *self._heads(), *(self._fit(one) for one in shipped_conversations())]
+        usual = [*self._probes(), *self._heads(), *map(self.facts.fitted, shipped_conversations())]
         return [(one, {**self.thinking, **kwargs}) for kwargs in [{}, *self.facts.settings] for one in usual]
 
     @cached_property
     def independent(self) -> list[Trial]:
         """Other conversations that a change is checked with."""
         made_ = generated_conversations(self.examples, self.facts.shape) if self.examples else ()
-        fitting = [self._fit(one) for one in made_]
+        fitting = list(map(self.facts.fitted, made_))
         found: list[Trial] = []
         for conversation in fitting:
             found.append((conversation, {}))
@@ -183,9 +182,6 @@ class Probes:
 
     def _fitted(self, messages: list[Message], *, tools: bool = False) -> Conversation:
         return self._prober.conversation_of(messages, tools=tools)
-
-    def _fit(self, conversation: Conversation) -> Conversation:
-        return with_parts(conversation) if self.facts.only_parts else conversation
 
 
 def _in_content(conversation: Conversation) -> Conversation:

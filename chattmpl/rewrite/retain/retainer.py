@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from chattmpl.compiler.policies import check_policy
 from chattmpl.rewrite.proof import EXAMPLES, Failure, Note, ProofNoteKind, Search, prove
 from chattmpl.rewrite.refusal import CannotRetain, Refusal
-from chattmpl.rewrite.result import Rewrite, TemplateT, each_variant, rewrite, unified_diff, with_source
+from chattmpl.rewrite.result import Rewrite, TemplateT, each_variant, rewrite, with_source
 from chattmpl.rewrite.retain.baseline import Baseline
 from chattmpl.rewrite.retain.change_search import ChangeSearch
 from chattmpl.rewrite.retain.condition_edits import rewritten
@@ -13,6 +13,7 @@ from chattmpl.rewrite.retain.overridable_template import OverridableTemplate
 from chattmpl.rewrite.retain.probes import Probes
 from chattmpl.rewrite.retain.verifier import RetentionProof, RetentionVerifier, counterexample
 from chattmpl.template.template import Template
+from chattmpl.template.writer import unified_diff
 
 
 def retain(
@@ -53,7 +54,7 @@ def _compiled_with(template: TemplateT, policy: str) -> Rewrite[TemplateT, Reten
     proof = RetentionProof(policy=policy, unchanged=made.retention == template.retention)
     if not proof.unchanged:
         lowered = (template.program.lowered.text, made.program.lowered.text)
-        proof.diff = unified_diff(template.name, *lowered, "retained")
+        proof.diff = unified_diff(*lowered, template.name, f"{template.name} (retained)")
     text = "the template has a {% reasoning %} block: it is compiled with the policy"
     proof.notes.append(Note(ProofNoteKind.COMPILED, text))
     return Rewrite(made, proof)

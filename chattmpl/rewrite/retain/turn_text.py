@@ -6,8 +6,7 @@ from typing import Any
 
 from chattmpl.conversation.models import Conversation
 from chattmpl.conversation.normalization import REASONING_NAMES
-from chattmpl.errors import ChatTmplError
-from chattmpl.probing.corpus import CLOCK
+from chattmpl.probing.prober import render_or_error
 from chattmpl.template.template import Rendering, Template
 
 OPEN, CLOSE = "<think>", "</think>"
@@ -86,11 +85,8 @@ def render_or_none(
     template: Template, conversation: Conversation, kwargs: dict[str, Any], prompt: bool
 ) -> Rendering | None:
     """Render a conversation; None if it is refused. Kwargs that the template does not read are left out."""
-    known = {name: value for name, value in kwargs.items() if name in template.program.variables}
-    try:
-        return template.render(conversation, prompt, CLOCK, **known)
-    except ChatTmplError:
-        return None
+    made = render_or_error(template, conversation, prompt, template.program.read_of(kwargs))
+    return made if isinstance(made, Rendering) else None
 
 
 def with_traces(conversation: Conversation, carrier: str) -> Conversation:

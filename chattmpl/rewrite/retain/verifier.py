@@ -79,8 +79,7 @@ class RetentionVerifier:
 
     def _check_laws(self, conversation: Conversation, kwargs: dict[str, Any], proof: RetentionProof) -> None:
         """Count the laws that hold in history; one that fails has a reason other than traces, and is noted."""
-        known = {name: value for name, value in kwargs.items() if name in self._after.program.variables}
-        case = Case(self._after, conversation, known)
+        case = Case(self._after, conversation, self._after.program.read_of(kwargs))
         for law in laws_named(LAWS):
             outcome = evaluate(law, case)
             if isinstance(outcome, Holds):
