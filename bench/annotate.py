@@ -20,6 +20,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from chattmpl import Rendering, Template
@@ -105,10 +106,9 @@ def _hub(first: int, examples: int, path: Path | None) -> int:
     from support.fetched import hub_downloads, hub_templates
 
     downloads = hub_downloads()
-    names = sorted(downloads, key=lambda name: -downloads[name])[:first]
     rows = []
-    for name in names:
-        row = _hub_row(Template.from_source(hub_templates()[name], name=name), examples)
+    for name, source in islice(hub_templates().items(), first):
+        row = _hub_row(Template.from_source(source, name=name), examples)
         row.downloads = downloads[name]
         rows.append(row)
         print(f"{row.name:50} {row.outcome:10} {row.seconds:5.1f} s  {row.tags:2} tags  {row.why}", flush=True)

@@ -22,6 +22,7 @@ import time
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -196,8 +197,7 @@ def main() -> None:
     record: list[dict[str, Any]] = []
     start = time.perf_counter()
     times_of = hub_downloads()
-    ordered = sorted(hub_templates().items(), key=lambda item: -times_of[item[0]])
-    for name, source in ordered[: chosen.first]:
+    for name, source in islice(hub_templates().items(), chosen.first):
         times = times_of[name]
         if chosen.names and not any(part in name for part in chosen.names):
             continue

@@ -149,8 +149,11 @@ def main() -> None:
     chosen = parser.parse_args()
     warnings.simplefilter("ignore")
     records, sources = read_results(chosen.results), hub_templates()
-    entries = sorted(hub_index(), key=lambda entry: (-entry.downloads, entry.name))[: chosen.first]
-    wanted = [each for each in entries if not chosen.names or any(part in each.name for part in chosen.names)]
+    wanted = [
+        each
+        for each in hub_index()[: chosen.first]
+        if not chosen.names or any(part in each.name for part in chosen.names)
+    ]
     todo = [each for each in wanted if chosen.again or each.name not in records]
     for number, entry in enumerate(todo, 1):
         print(f"{number} of {len(todo)}: {entry.name}", file=sys.stderr)

