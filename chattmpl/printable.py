@@ -7,7 +7,7 @@ bidirectional controls could reorder it, so neither is ever printed raw.
 import json
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from html import escape
 
 _JOINERS = "\u200c\u200d"
@@ -100,3 +100,15 @@ def _marked(text: str) -> Iterator[str]:
 def row_place(file: str, line: int | None, number: int) -> str:
     """Return the place of a row: ``file:line``, or ``file[number]`` in a file without lines."""
     return f"{file}[{number}]" if line is None else f"{file}:{line}"
+
+
+def names(items: Iterable[str], most: int = 4) -> str:
+    """Return the first distinct names, and the number of further ones."""
+    distinct = list(dict.fromkeys(items))
+    more = f" and {len(distinct) - most} more" if len(distinct) > most else ""
+    return ", ".join(distinct[:most]) + more
+
+
+def count(number: int, noun: str) -> str:
+    """Return a number with its noun: ``1 case``, ``2 cases``."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")

@@ -7,6 +7,7 @@ from chattmpl.errors import ChatTmplError
 from chattmpl.laws.law import Case, evaluate, laws
 from chattmpl.laws.outcome import Counterexample, Holds, NotEvaluated
 from chattmpl.laws.prefix import Prefix
+from chattmpl.printable import names
 from chattmpl.probing.corpus import (
     ASK,
     ASK_MORE,
@@ -75,19 +76,15 @@ def prefix_preserving(facts: TemplateFacts) -> Answer:
             was, becomes = found.expected or "", found.got or ""
             at = common_length(was, becomes)
             broken.append({"appended": kind, "was": was[at : at + _SHOWN], "becomes": becomes[at : at + _SHOWN]})
+    exceptions = names((item["appended"] for item in broken), 2)
     details = {"exceptions": broken, "refused": refused, "not_evaluated": unknown}
     if not seen:
         return Answer("unknown", "", details)
     if not broken:
         return Answer("yes", "", details)
     if len(broken) < seen:
-        return Answer("partly", f"but for {_several(broken)}", details)
-    return Answer("no", f"broken by {_several(broken)}", details)
-
-
-def _several(broken: list[dict[str, str]]) -> str:
-    names = [item["appended"] for item in broken]
-    return ", ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")
+        return Answer("partly", f"but for {exceptions}", details)
+    return Answer("no", f"broken by {exceptions}", details)
 
 
 # -- the mask

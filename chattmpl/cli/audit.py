@@ -102,9 +102,8 @@ def audit(
     check_arguments("chattmpl audit DATA -t TEMPLATE --tokenizer TOKENIZER", data, tokenizer=tokenizer)
     from chattmpl.data.audit import all_checks
     from chattmpl.data.audit import audit as run
-    from chattmpl.printable import dumps
+    from chattmpl.printable import count, dumps
     from chattmpl.report.diagnostics import repeated
-    from chattmpl.report.lines import count
 
     chosen = training_template(templates, options["mask_from"])
     with job_progress() as watcher:

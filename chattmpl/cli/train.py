@@ -95,8 +95,7 @@ def train(
 
 
 def _summary(result: TrainResult, config: TrainConfig) -> str:
-    from chattmpl.printable import visible
-    from chattmpl.report.lines import count
+    from chattmpl.printable import count, visible
 
     folder = result.folder
     if result.state == "dry run":

@@ -3,6 +3,8 @@
 from enum import StrEnum
 from typing import NamedTuple
 
+from chattmpl.printable import count
+
 
 class NoteKind(StrEnum):
     """The kind of a note."""
@@ -86,6 +88,6 @@ class ReadingNote(NamedTuple):
 
     def message(self, rows: int | None = None) -> str:
         """Return the note in words, for a number of rows if it is known."""
-        counted = "some rows" if rows is None else f"{rows:,} {'row' if rows == 1 else 'rows'}"
+        counted = "some rows" if rows is None else count(rows, "row")
         of_target = f" of {self.target} messages" if self.target else ""
         return _WORDS[self.kind].format(name=self.name, target=self.target, of_target=of_target, rows=counted)

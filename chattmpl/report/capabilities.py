@@ -14,8 +14,8 @@ from rich.text import Text
 from chattmpl.capabilities.answers import Answer, Capabilities, State
 from chattmpl.compiler.policies import POLICIES
 from chattmpl.parse.formats import SERVERS
-from chattmpl.printable import dumps, one_line, shortened, visible
-from chattmpl.report.lines import escaped, markdown_table, names, printed
+from chattmpl.printable import dumps, names, one_line, shortened, visible
+from chattmpl.report.lines import escaped, markdown_table, printed
 
 SIGNS: dict[State, str] = {"yes": "✓", "partly": "~", "no": "✗", "unknown": "?"}
 LEGEND = "✓ yes   ~ partly   ✗ no   ? not evaluated   – nothing"

@@ -6,8 +6,8 @@ from typing import Any
 from chattmpl.compare.portability import EngineFinding, EngineReport
 from chattmpl.compare.template_diff import SIDES, ChangeGroup, Difference, Hunk, LawDifference
 from chattmpl.engine import Missing
-from chattmpl.printable import dumps, one_line, shortened
-from chattmpl.report.lines import Line, count, excerpt, line, names, versus
+from chattmpl.printable import count, dumps, names, one_line, shortened
+from chattmpl.report.lines import Line, excerpt, line, versus
 from chattmpl.template.template import Template
 
 _AROUND = 20

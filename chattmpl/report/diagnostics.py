@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from chattmpl.diagnostic import SEVERITIES, DataDiagnostic, Diagnostic, Location, Severity, TemplateDiagnostic
-from chattmpl.printable import dumps, shortened, visible
-from chattmpl.report.lines import Line, count, line
+from chattmpl.printable import count, dumps, shortened, visible
+from chattmpl.report.lines import Line, line
 from chattmpl.rule_registry import Documented
 from chattmpl.version import __version__
 

@@ -5,8 +5,7 @@ from typing import Any
 
 from chattmpl.data.job.events import JobNote, JobNoteKind
 from chattmpl.data.rows import RejectionReason
-from chattmpl.printable import visible
-from chattmpl.report.lines import count
+from chattmpl.printable import count, visible
 
 REASONS = {
     RejectionReason.JSON: "not JSON",

@@ -8,9 +8,9 @@ from chattmpl.laws.checker import LawReport, Verdict
 from chattmpl.laws.law import REFUSED
 from chattmpl.laws.outcome import Counterexample
 from chattmpl.laws.root_causes import RootCause
-from chattmpl.printable import shortened, visible
+from chattmpl.printable import count, shortened, visible
 from chattmpl.report.diagnostics import NOUNS, STYLES
-from chattmpl.report.lines import Line, count, line, plain, versus
+from chattmpl.report.lines import Line, line, plain, versus
 
 _LONGEST_REASON = 160
 _LONGEST_CONVERSATION = 2_000

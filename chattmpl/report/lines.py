@@ -89,15 +89,3 @@ def versus(labels: tuple[str, str], texts: tuple[str, str], at: int) -> list[Lin
 def _tail(text: str, at: int) -> str:
     shown = one_line(text[at : at + _AROUND])
     return (shown or "(end of text)") + ("…" if at + _AROUND < len(text) else "")
-
-
-def names(items: Iterable[str], most: int = 4) -> str:
-    """Return the first distinct names, and the number of further ones."""
-    distinct = list(dict.fromkeys(items))
-    more = f" and {len(distinct) - most} more" if len(distinct) > most else ""
-    return ", ".join(distinct[:most]) + more
-
-
-def count(number: int, noun: str) -> str:
-    """Return a number with its noun: ``1 case``, ``2 cases``."""
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")

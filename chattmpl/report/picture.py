@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
-from chattmpl.printable import excerpt, one_line, visible
+from chattmpl.printable import count, excerpt, one_line, visible
 from chattmpl.probing.control_tokens import control_pattern
-from chattmpl.report.lines import count
 from chattmpl.template.spans import Span
 from chattmpl.template.template import Rendering, why_lost
 

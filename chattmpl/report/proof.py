@@ -7,6 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from chattmpl.printable import count
 from chattmpl.report import svg
 
 Report = Mapping[str, Any]
@@ -98,8 +99,10 @@ def tables(report: Report) -> list[tuple[str, str | None, Rows]]:
     counts: Rows = [(name, format_share(share)) for name, share in _overall(report)]
     endings = report["not_stopped"]["endings"]
     limit = report["not_stopped"]["limit"]
-    counts += [(f"hit the limit of {limit} tokens, after {ending!r}", _times(n)) for ending, n in endings.items()]
-    counts += [(f"not parsed: {reason}", _times(n)) for reason, n in report["refusals"].items()]
+    counts += [
+        (f"hit the limit of {limit} tokens, after {ending!r}", count(n, "completion")) for ending, n in endings.items()
+    ]
+    counts += [(f"not parsed: {reason}", count(n, "completion")) for reason, n in report["refusals"].items()]
     sections: list[tuple[str, str | None, Rows]] = [
         ("Held-out prompts", "shares.svg", counts),
         ("Right answers", "tasks.svg", [(name, format_share(share)) for name, share in _by_task(report)]),
@@ -164,10 +167,6 @@ def _setup(report: Report) -> Rows:
 
 def _title(report: Report) -> str:
     return f"Does {report['template']} train?"
-
-
-def _times(count: int) -> str:
-    return f"{count} completion" + ("" if count == 1 else "s")
 
 
 def _one_line(value: str) -> str:

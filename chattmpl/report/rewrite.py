@@ -4,9 +4,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from chattmpl.printable import dumps, shortened, visible
+from chattmpl.printable import count, dumps, shortened, visible
 from chattmpl.report.laws import counterexample_text
-from chattmpl.report.lines import count
 from chattmpl.rewrite.annotate.verifier import AnnotationProof, Exemption
 from chattmpl.rewrite.proof import Proof
 from chattmpl.rewrite.refusal import CannotAnnotate, CannotRetain, CannotRewrite

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from chattmpl.errors import UsageError
-from chattmpl.printable import dumps, visible
+from chattmpl.printable import count, dumps, visible
 from chattmpl.report import svg
 from chattmpl.report.encoded import REASONS
-from chattmpl.report.lines import Line, count, line
+from chattmpl.report.lines import Line, line
 
 Figures = Mapping[str, Any]
 """The result of ``Stats.to_dict``, or one of its groups."""

@@ -237,11 +237,10 @@ class DroppedFields:
     counts: Counter[str]
 
     def __str__(self) -> str:
-        fields = ", ".join(f"{name} ({count:,})" for name, count in self.counts.most_common(_SHOWN))
-        more = f" and {len(self.counts) - _SHOWN} more" if len(self.counts) > _SHOWN else ""
+        fields = names((f"{name} ({count:,})" for name, count in self.counts.most_common()), _SHOWN)
         return (
             f"{self.affected:,} of {self.checked:,} conversations have fields that {self.template} does not render, "
-            f"so they are not trained: {fields}{more}"
+            f"so they are not trained: {fields}"
         )
 
 

@@ -24,8 +24,7 @@ from chattmpl.playground.views.inputs import (
     without_mask,
 )
 from chattmpl.playground.views.marks import Marks
-from chattmpl.printable import html_of
-from chattmpl.report.lines import count
+from chattmpl.printable import count, html_of
 from chattmpl.report.picture import Piece
 from chattmpl.template.family import family_names
 from chattmpl.template.spans import Span

@@ -10,9 +10,10 @@ from chattmpl.laws.outcome import Counterexample
 from chattmpl.playground.html import code, quoted
 from chattmpl.playground.state import State
 from chattmpl.playground.views.inputs import conversation_of, kwargs_of, problems_in, template_of
+from chattmpl.printable import count
 from chattmpl.probing.shapes import shipped_conversations
 from chattmpl.report.laws import difference_lines
-from chattmpl.report.lines import count, plain
+from chattmpl.report.lines import plain
 
 MOST_BROKEN = 3
 """Limit of the counterexamples that are shown for one law."""

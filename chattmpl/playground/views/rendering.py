@@ -10,8 +10,7 @@ from chattmpl.playground.html import code, frame, legend, note, nothing, quoted,
 from chattmpl.playground.state import State
 from chattmpl.playground.views.inputs import Rendered, problems_in, template_of
 from chattmpl.playground.views.marks import Marks
-from chattmpl.printable import html_of
-from chattmpl.report.lines import count
+from chattmpl.printable import count, html_of
 from chattmpl.report.page import listed
 from chattmpl.report.picture import Frame, LostField, Picture, Piece, picture
 
