@@ -4,12 +4,14 @@ A rule imports what it needs for its findings and fixes from here.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from chattmpl.diagnostic import Quoted, Severity, TemplateDiagnostic, wording
 from chattmpl.lint.context import MASKED, LintContext
+from chattmpl.lint.tag_edits import Moved, Way, moved
 from chattmpl.probing.prober import Turn
+from chattmpl.probing.roles import PlacedMessage
 from chattmpl.rule_registry import Entry, Registry
 from chattmpl.source import Place
 from chattmpl.syntax.edits import Edit
@@ -55,6 +57,7 @@ class Rule(Entry, ABC):
             template, or with ``:line`` those on the same line.
         fix_spans: how a fix may change generated spans: not at all (``same``), or by losing or gaining text
             (``shrink``, ``grow``).
+        moves_tag: the end of a generation tag that a fix moves, and its direction, if that is the fix.
     """
 
     example: ClassVar[str]
@@ -68,6 +71,7 @@ class Rule(Entry, ABC):
     compares: ClassVar[str | None] = None
     explains: ClassVar[tuple[str, ...]] = ()
     fix_spans: ClassVar[Literal["same", "shrink", "grow"]] = "same"
+    moves_tag: ClassVar[tuple[Moved, Way] | None] = None
 
     @abstractmethod
     def check(self, subject: LintContext) -> Findings:
@@ -78,7 +82,8 @@ class Rule(Entry, ABC):
 
         They need not be correct: a candidate is used only if it is proven to change no text; see `chattmpl.lint.fix`.
         """
-        yield from ()
+        if self.moves_tag is not None:
+            yield from moved(subject, finding, *self.moves_tag)
 
     def finding_in(
         self, subject: LintContext, shown: Rendering | Turn, offset: int, kind: str = "", **details: Any
@@ -88,6 +93,14 @@ class Rule(Entry, ABC):
             place = subject.blame(shown.whole, offset)
             return self.finding(place, kind, counterexample=shown.counterexample(), **details)
         return self.finding(subject.blame(shown, offset), kind, rendering=shown, **details)
+
+    def first_dropped(self, subject: LintContext, placed: Iterable[tuple[str, PlacedMessage]]) -> Findings:
+        """Yield a finding about the first place, its kind, in which a message of the application is dropped."""
+        for place, found in placed:
+            if found.fate == "dropped" and isinstance(found.made, Rendering):
+                where = subject.first(r"'system'", r"\bsystem\b", r"for \w+ in \w*messages")
+                yield self.finding(where, place, rendering=found.made)
+                return
 
     @classmethod
     def documentation(cls) -> str:
@@ -99,7 +112,7 @@ class Rule(Entry, ABC):
     @classmethod
     def fixable(cls) -> bool:
         """Return whether the rule offers fixes."""
-        return cls.fix is not Rule.fix
+        return cls.fix is not Rule.fix or cls.moves_tag is not None
 
     def finding(
         self,

@@ -1,5 +1,4 @@
-from chattmpl.lint.rule import Findings, Fixes, LintContext, Quoted, Rule, TemplateDiagnostic
-from chattmpl.lint.tag_edits import moved
+from chattmpl.lint.rule import Findings, LintContext, Quoted, Rule
 
 
 class PromptGenerated(Rule):
@@ -21,15 +20,11 @@ class PromptGenerated(Rule):
     hint = "begin the generation tag after it: the text of the generation prompt is never sampled"
     law = "sampled"
     per_mode = True
+    fix_spans = "shrink"
+    moves_tag = ("start", "later")
 
     def check(self, subject: LintContext) -> Findings:
         for turn, (start, _) in subject.generated_turns():
             if start >= turn.common:
                 continue
             yield self.finding_in(subject, turn, start, text=Quoted(turn.whole.text[start : turn.common]))
-
-    fix_spans = "shrink"
-
-    def fix(self, subject: LintContext, finding: TemplateDiagnostic) -> Fixes:
-        """Begin the tag later."""
-        return moved(subject, finding, "start", "later")

@@ -1,5 +1,4 @@
-from chattmpl.lint.rule import Findings, Fixes, LintContext, Rule, TemplateDiagnostic
-from chattmpl.lint.tag_edits import moved
+from chattmpl.lint.rule import Findings, LintContext, Rule
 from chattmpl.probing.frames import stop_ranges
 
 
@@ -23,6 +22,8 @@ class StopNotGenerated(Rule):
     hint = "end the generation tag after it"
     law = "stop"
     per_mode = True
+    fix_spans = "grow"
+    moves_tag = ("end", "later")
 
     def check(self, subject: LintContext) -> Findings:
         turns = [(turn, end, list(stop_ranges(turn))) for turn, (_, end) in subject.generated_turns()]
@@ -37,9 +38,3 @@ class StopNotGenerated(Rule):
             if late:
                 start, end = late[0]
                 yield self.finding_in(subject, turn, start, token=turn.whole.text[start:end])
-
-    fix_spans = "grow"
-
-    def fix(self, subject: LintContext, finding: TemplateDiagnostic) -> Fixes:
-        """End the tag later."""
-        return moved(subject, finding, "end", "later")

@@ -1,5 +1,4 @@
-from chattmpl.lint.rule import Findings, Fixes, LintContext, Quoted, Rule, TemplateDiagnostic
-from chattmpl.lint.tag_edits import moved
+from chattmpl.lint.rule import Findings, LintContext, Quoted, Rule
 
 
 class SampledNotGenerated(Rule):
@@ -28,6 +27,8 @@ class SampledNotGenerated(Rule):
     hint = "begin the generation tag where the prompt ends, or let the generation prompt supply the text"
     law = "sampled"
     per_mode = True
+    fix_spans = "grow"
+    moves_tag = ("start", "earlier")
 
     def check(self, subject: LintContext) -> Findings:
         for turn, (start, _) in subject.generated_turns():
@@ -38,9 +39,3 @@ class SampledNotGenerated(Rule):
                 yield self.finding_in(
                     subject, turn, turn.common, text=Quoted(text), severity=None if text.strip() else "warning"
                 )
-
-    fix_spans = "grow"
-
-    def fix(self, subject: LintContext, finding: TemplateDiagnostic) -> Fixes:
-        """Begin the tag earlier."""
-        return moved(subject, finding, "start", "earlier")

@@ -1,4 +1,4 @@
-from chattmpl.lint.rule import Findings, LintContext, Rendering, Rule
+from chattmpl.lint.rule import Findings, LintContext, Rule
 
 
 class LateSystemDropped(Rule):
@@ -31,9 +31,4 @@ class LateSystemDropped(Rule):
             subject.probe.render(name)
         if subject.facts.system.fate != "rendered":
             return
-        for place, found in subject.facts.late_system():
-            if found.fate == "dropped" and isinstance(found.made, Rendering):
-                yield self.finding(
-                    subject.first(r"'system'", r"\bsystem\b", r"for \w+ in \w*messages"), place, rendering=found.made
-                )
-                return
+        yield from self.first_dropped(subject, subject.facts.late_system())

@@ -1,4 +1,4 @@
-from chattmpl.lint.rule import Findings, LintContext, Rendering, Rule
+from chattmpl.lint.rule import Findings, LintContext, Rule
 
 
 class DeveloperDropped(Rule):
@@ -34,9 +34,4 @@ class DeveloperDropped(Rule):
         plain = subject.probe.render("turn")
         if plain is None or "quince" not in plain.text:
             return
-        for place, found in subject.facts.developer_places():
-            if found.fate == "dropped" and isinstance(found.made, Rendering):
-                yield self.finding(
-                    subject.first(r"'system'", r"\bsystem\b", r"for \w+ in \w*messages"), place, rendering=found.made
-                )
-                return
+        yield from self.first_dropped(subject, subject.facts.developer_places())
