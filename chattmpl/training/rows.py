@@ -20,6 +20,7 @@ from chattmpl.data.sources import find_files
 from chattmpl.data.sources import read as read_rows
 from chattmpl.data.stats import stats
 from chattmpl.errors import ConversationError, UsageError
+from chattmpl.printable import names
 from chattmpl.template.template import Template
 from chattmpl.training.config import TrainConfig, located
 
