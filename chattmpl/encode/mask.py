@@ -12,6 +12,7 @@ from chattmpl.encode.encoding import Straddle
 from chattmpl.encode.offsets import Ranges
 from chattmpl.errors import EncodeError
 from chattmpl.options import MaskChoice, StraddleChoice
+from chattmpl.provenance.origin import field_path
 from chattmpl.template.special_tokens import TAG
 
 if TYPE_CHECKING:
@@ -43,8 +44,7 @@ class SpanField(NamedTuple):
     path: str | None
 
     def __str__(self) -> str:
-        where = "" if self.message is None else f"messages[{self.message}]"
-        return ".".join(filter(None, (where, self.path))) or "the text"
+        return field_path(self.message, self.path) or "the text"
 
 
 class SpanIndex:

@@ -3,6 +3,7 @@ from typing import Any
 from chattmpl.diagnostic import Quoted
 from chattmpl.laws.law import Case, Law, site
 from chattmpl.laws.outcome import DoesNotApply, Holds, Outcome
+from chattmpl.provenance.origin import field_path
 from chattmpl.template.spans import Span
 
 
@@ -37,7 +38,7 @@ class Pure(Law):
             role = None if span.message is None else case.messages[span.message].role
             if span.generated == (role == "assistant") or _is_prompted(case, span):
                 continue
-            origin = f"messages[{span.message}].{span.field}" if span.message is not None else span.field
+            origin = field_path(span.message, span.field)
             data = {"origin": origin, "text": Quoted(case.rendering.text[span.start : span.end], 40)}
             details: dict[str, Any] = {"path": origin, "turns": () if span.message is None else (span.message,)}
             place = case.place_at(case.rendering, span.start)

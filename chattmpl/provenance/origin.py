@@ -30,13 +30,16 @@ class Origin:
         self.sources = sources
 
     def path(self) -> str:
-        """Return the path within the conversation: ``messages[1].content``."""
-        if self.message is None:
-            return self.field or ""
-        return f"messages[{self.message}].{self.field}" if self.field else f"messages[{self.message}]"
+        """Return the path within the conversation; see `field_path`."""
+        return field_path(self.message, self.field)
 
     def __repr__(self) -> str:
         return f"<{'derived from ' if self.derived else ''}{self.path() or 'an unknown field'}>"
+
+
+def field_path(message: int | None, field: str | None) -> str:
+    """Return the path of a field, as in ``messages[1].content``; empty for the template's own text."""
+    return ".".join(filter(None, ("" if message is None else f"messages[{message}]", field)))
 
 
 REBUILT = -1

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from chattmpl.printable import count, excerpt, one_line, visible
 from chattmpl.probing.control_tokens import control_pattern
+from chattmpl.provenance.origin import field_path
 from chattmpl.template.spans import Span
 from chattmpl.template.template import Rendering, why_lost
 
@@ -145,12 +146,6 @@ def picture(
         warnings=tuple(warnings(rendering, encoding)),
         summary=_summary(rendering, encoding),
     )
-
-
-def field_path(message: int | None, field: str | None) -> str:
-    """Return the path of a field, as in ``messages[1].content``; empty for the template's own text."""
-    where = "" if message is None else f"messages[{message}]"
-    return ".".join(filter(None, (where, field)))
 
 
 def field_steps(path: str) -> tuple[str | int, ...]:

@@ -11,7 +11,8 @@ from typing import Any
 from chattmpl.conversation.json_text import JsonEntry, JsonText
 from chattmpl.conversation.normalization import REASONING_NAMES
 from chattmpl.playground.views.inputs import Rendered, conversation_text
-from chattmpl.report.picture import field_path, field_steps
+from chattmpl.provenance.origin import field_path
+from chattmpl.report.picture import field_steps
 from chattmpl.template.spans import Span
 
 _PATH = tuple[str | int, ...]
