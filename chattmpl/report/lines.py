@@ -50,7 +50,7 @@ def console(file: IO[str], *, width: int | None = None, force_terminal: bool | N
 
 
 def printed(print_to: Callable[[Console], None], form: str, width: int | None, piped: int) -> str:
-    """Return what is printed to a console, in the width of the terminal or of what is not written to one."""
+    """Return the text printed to a console, in the width of the terminal or of output that goes to none."""
     file = io.StringIO()
     rich = form == "rich"  # collected in memory, but printed to a terminal
     print_to(console(file, width=width or (None if rich else piped), force_terminal=rich or None))
