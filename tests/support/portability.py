@@ -118,7 +118,9 @@ _KWARGS: dict[str, st.SearchStrategy[Any]] = {
     "date_string": st.just("01 Jan 2026"),
     "builtin_tools": st.sampled_from([["browser", "python"], ["brave_search", "code_interpreter"]]),
     # Booleans in quotes are rejected, since a template would treat them as true.
-    **dict.fromkeys(("model_identity", "custom_instructions"), texts(2).filter(lambda t: t not in ("true", "false"))),
+    **dict.fromkeys(
+        ("model_identity", "custom_instructions"), texts(2).filter(lambda t: t.lower() not in ("true", "false"))
+    ),
 }
 
 
