@@ -19,7 +19,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chattmpl.errors import ConversationError
-from chattmpl.report.stats import CSV_COLUMNS
 from support import ROOT
 from support.command import Outcome, run_here
 from support.datasets import conversation, write_jsonl, write_many
@@ -43,6 +42,7 @@ from chattmpl.data.lengths import (  # noqa: E402
 from chattmpl.data.reasoning_mode import has_reasoning_in_content  # noqa: E402
 from chattmpl.data.stats import stats  # noqa: E402
 from chattmpl.encode.mask import _THINK_TAG  # noqa: E402
+from chattmpl.report.stats import CSV_COLUMNS  # noqa: E402
 
 pytestmark = pytest.mark.data
 
