@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ class CommandSettings:
     tokenizer: str | None = None
 
 
-SHARED_KEYS = ("paths", "baseline", "tokenizer")
+SHARED_KEYS = tuple(each.name for each in fields(CommandSettings))
 
 
 def project_table(folder: Path) -> tuple[Path, dict[str, Any]] | None:
@@ -60,9 +60,9 @@ def command_table(path: Path, own: Mapping[str, Any], name: str, keys: Sequence[
         UsageError: if a key is not known, or a value of another type.
     """
     known_keys(own, TABLES, "tool.chattmpl", path)
-    name = f"tool.chattmpl.{name}"
-    section = dict(table(own.get(name.rpartition(".")[2], {}), name, path))
-    known_keys(section, (*keys, *SHARED_KEYS), name, path)
+    heading = f"tool.chattmpl.{name}"
+    section = dict(table(own.get(name, {}), heading, path))
+    known_keys(section, (*keys, *SHARED_KEYS), heading, path)
     for key in ("baseline", "tokenizer"):
         if not isinstance(section.get(key, ""), str):
             raise UsageError(f"{path}: {key} must be a string", hint="a path")
@@ -71,7 +71,7 @@ def command_table(path: Path, own: Mapping[str, Any], name: str, keys: Sequence[
     if "tokenizer" in section:
         section["tokenizer"] = _beside(path, section["tokenizer"])
     listed = strings(section.get("paths", []), "paths", path, '"templates"')
-    return {**section, "paths": tuple(_beside(path, name) for name in listed)}
+    return {**section, "paths": tuple(_beside(path, each) for each in listed)}
 
 
 def table(value: Any, name: str, path: Path) -> dict[str, Any]:

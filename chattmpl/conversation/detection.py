@@ -12,6 +12,9 @@ from chattmpl.options import Shape
 MARKS = {shape.name: shape.own for shape in SHAPES}
 """The keys that identify a shape; a key with value null counts as absent."""
 
+ENCODED_HINT = "give the conversations that it was made of; chattmpl render --rows auto shows their rows"
+"""The hint for rows that are encoded already."""
+
 
 def detect_shape(record: Any) -> Shape:
     """Return the shape of a record, from its keys; raise `FieldError` if no shape fits, or more than one."""
@@ -57,10 +60,7 @@ def fitting_shape(present: tuple[str, ...]) -> Shape | FieldError:
     if found is not None:
         return FieldError(f"unknown key {found[0]!r}", (found[0],), on_key=True, hint=f"did you mean {found[1]!r}?")
     if "input_ids" in names:
-        return FieldError(
-            "the row is encoded already",
-            hint="give the conversations that it was made of; chattmpl render --rows auto shows their rows",
-        )
+        return FieldError("the row is encoded already", hint=ENCODED_HINT)
     known = "; ".join(f"{shape} ({', '.join(marks)})" for shape, marks in MARKS.items())
     if names == {"text"}:
         return FieldError(

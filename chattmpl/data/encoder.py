@@ -358,7 +358,7 @@ class Encoder:
         return self._exact.fitting(conversation, max_length)
 
     def renderings(self, conversation: Any) -> list[Rendering]:
-        """Return the rendering of each row of a conversation, before the tokenizer has its say on rows.
+        """Return the rendering of each row of a conversation, without the rows that merging tokenizers need.
 
         Raises:
             ChatTmplError: it cannot be read or rendered.

@@ -338,7 +338,7 @@ def planned_texts(
     def find_completion(index: int, prompt: str) -> Completion | None:
         text, before = text_of(index + 1, False), text_of(index, False)
         reasoning = messages[index].get("reasoning_content") or ""
-        longest = longest_line(reasoning)
+        longest = _longest_line(reasoning)
         if planner.tagged or not prompt.startswith(before) or not text.startswith(before):
             raise UnsureError(f"messages[{index}] may begin anywhere")
         if longest and text.find(longest, len(before)) >= 0:
@@ -360,18 +360,23 @@ def planned_texts(
             sampled, message = text[start:end], messages[index]
             if not _shows_answer(sampled, message, literals):
                 raise UnsureError(f"messages[{index}] may be lost")
-            if reasoning := longest_line(message.get("reasoning_content")):
+            if (trace := message.get("reasoning_content")) and trace.strip():
                 content = message.get("content")
-                shows.add(reasoning in (sampled.replace(content.strip(), "", 1) if type(content) is str else sampled))
+                shows.add(shows_trace(sampled, trace, content if type(content) is str else ""))
         rows.append(_with_markers(text + plan.append, plan))
     if len(shows) > 1:
         raise UnsureError("the reasoning of some messages is lost")
     return rows
 
 
-def longest_line(text: str | None) -> str:
+def _longest_line(text: str | None) -> str:
     """Return the longest line of a text, without white space around it."""
     return max((line.strip() for line in text.splitlines()), key=len, default="") if text else ""
+
+
+def shows_trace(sampled: str, trace: str, content: str) -> bool:
+    """Return whether a sampled text has the longest line of a trace, apart from the content of its message."""
+    return _longest_line(trace) in sampled.replace(content.strip(), "", 1)
 
 
 def _shows_answer(sampled: str, message: Mapping[str, Any], literals: str) -> bool:

@@ -54,8 +54,8 @@ def read_settings(folder: Path) -> LintSettings:
     values = command_table(path, own, "lint", KEYS)
     patterns = table(values.pop("per-file-ignores", {}), "tool.chattmpl.lint.per-file-ignores", path)
     per_file = {pattern: _codes(codes, f'per-file-ignores."{pattern}"', path) for pattern, codes in patterns.items()}
-    chosen = {key: _codes(values.get(key, []), key, path) for key in ("select", "ignore")}
-    return LintSettings(**{**values, **chosen}, per_file=per_file, folder=path.parent)
+    codes = {key: _codes(values.get(key, []), key, path) for key in ("select", "ignore")}
+    return LintSettings(**{**values, **codes}, per_file=per_file, folder=path.parent)
 
 
 def _codes(value: Any, key: str, path: Path) -> tuple[str, ...]:

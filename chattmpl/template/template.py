@@ -267,6 +267,7 @@ class Template:
         with pause_gc():
             leaves = InputTracer()
             variables = self.variables(conversation, prompt, kwargs, leaves)
+            # A message and its role are no leaves.
             values = len(leaves.leaves) + 2 * len(conversation.messages)
             text, runs = self.program.run(variables, partial(now_of, clock), self.budget, values)
         return text, runs, leaves

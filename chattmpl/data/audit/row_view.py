@@ -13,7 +13,7 @@ from chattmpl.conversation.models import Conversation
 from chattmpl.conversation.normalization import REASONING_NAMES
 from chattmpl.conversation.shapes import parse_record
 from chattmpl.data.reasoning_mode import Mode, Switch, has_reasoning, messages_of, requested_modes, text_of, trace_of
-from chattmpl.data.sampled_rows import longest_line
+from chattmpl.data.sampled_rows import shows_trace
 from chattmpl.data.survey import ScannedRow
 from chattmpl.encode import encode
 from chattmpl.encode.mask import SpanIndex, TurnRange
@@ -104,7 +104,7 @@ class RowView:
 
     @cached_property
     def encodable(self) -> bool:
-        """Whether the conversation was encoded."""
+        """True if the conversation was encoded."""
         return bool(self.rows) and self.conversation is not None
 
     @cached_property
@@ -171,9 +171,8 @@ class RowView:
 
     def _samples_reasoning(self, index: int) -> bool:
         """Return whether a row trains the reasoning of a message, told by the longest line of it."""
-        message = self.messages[index]
-        trace, content = longest_line(trace_of(message)), text_of(message.get("content")).strip()
-        return bool(trace) and any(trace in sampled.replace(content, "", 1) for sampled in self._sampled)
+        trace, content = trace_of(self.messages[index]), text_of(self.messages[index].get("content"))
+        return bool(trace) and any(shows_trace(sampled, trace, content) for sampled in self._sampled)
 
     @cached_property
     def _sampled(self) -> list[str]:

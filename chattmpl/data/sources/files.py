@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal
 
+from chattmpl.conversation.detection import ENCODED_HINT
 from chattmpl.data.sources.chunks import DataFile
 from chattmpl.data.sources.formats import FORMATS
 from chattmpl.errors import ConversationError, UsageError
@@ -82,8 +83,7 @@ def _of_folder(folder: Path) -> list[DataFile]:
         names = ", ".join(path.name for path in splits)
         raise UsageError(f"{folder} has several splits: {names}", hint=f"choose one, as in {splits[0]}")
     if (folder / "summary.json").is_file() and (folder / "rejected.jsonl").is_file():
-        hint = "give the conversations that it was made of; chattmpl render --rows auto shows their rows"
-        raise UsageError(f"{folder} is the output of chattmpl encode", hint=hint)
+        raise UsageError(f"{folder} is the output of chattmpl encode", hint=ENCODED_HINT)
     found = list(_data_files(folder))
     kinds = sorted({file.kind for file in found})
     if not found:

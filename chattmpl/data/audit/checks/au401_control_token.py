@@ -1,6 +1,7 @@
 from collections import Counter
 
 from chattmpl.data.audit.check import Check, RowFinding, RowFindings, RowView
+from chattmpl.provenance.origin import field_path
 
 
 class ControlToken(Check):
@@ -27,8 +28,8 @@ class ControlToken(Check):
     def check_row(self, view: RowView) -> RowFindings:
         if not any(row.escaped for row in view.rows):
             return
-        found: Counter[tuple[str, int | None, str]] = Counter()
+        found: Counter[tuple[str, str]] = Counter()
         for encoding in view.encodings:  # rows have messages in common
-            found |= Counter((one.text, one.message, one.field or "the text") for one in encoding.escaped)
-        for (token, message, where), amount in found.items():
-            yield RowFinding(token, where if message is None else f"messages[{message}].{where}", amount)
+            found |= Counter((one.text, field_path(one.message, one.field or "the text")) for one in encoding.escaped)
+        for (token, where), amount in found.items():
+            yield RowFinding(token, where, amount)
