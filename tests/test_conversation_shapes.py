@@ -630,3 +630,9 @@ def test_content_parts_of_other_types_are_noted() -> None:
     notes = read_record({"messages": [{**ASK, "content": parts}, SAY]}).notes
     found = {(note.name, note.target) for note in notes if note.kind is NoteKind.PART}
     assert found == {("output_text", "text"), ("file", "no text"), ("None", "text")}
+
+
+@pytest.mark.parametrize("history", [True, 3, "3", "no list"])
+def test_a_history_that_is_no_list_is_refused(history: Any) -> None:
+    with pytest.raises(FieldError, match="must be a list of pairs of strings"):
+        parse_record({"history": history, "instruction": "go", "output": "done"})

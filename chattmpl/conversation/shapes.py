@@ -305,11 +305,12 @@ class _RecordReader:
         instruction, output = self._mark(0), self._mark(1)
         more, history = self._column(spellings.INPUT), self._column(spellings.HISTORY)
         given = None if history is None else self.record[history]
+        pairs = as_list(given) or []
         if isinstance(given, str):
-            given = json_of(given, list) if given.strip() else []
-            if given is None:
-                raise FieldError("must be a list of pairs of strings, a question and its answer", (str(history),))
-        for index, pair in enumerate(as_list(given) or []):
+            pairs = json_of(given, list) if given.strip() else []
+        if not isinstance(pairs, list):
+            raise FieldError("must be a list of pairs of strings, a question and its answer", (str(history),))
+        for index, pair in enumerate(pairs):
             pair = as_list(pair)
             if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(text, str) for text in pair):
                 raise FieldError("must be a pair of strings, a question and its answer", (str(history), index))
